@@ -160,6 +160,30 @@ fn partition_without_unclean_election_waits_and_loses_nothing() {
 }
 
 #[test]
+fn unclean_election_that_is_asked_for_loses_acknowledged_records() {
+    Trial::of("faults/unclean-election-asked-for").seeds(0..3).assert_as_expected();
+}
+
+#[test]
+fn preferred_leaders_lead_again_and_lose_nothing() {
+    let trial = Trial::of("faults/preferred-leaders-come-back").seeds(0..3);
+    for outcome in trial.assert_observed(|run| run(Observers::default())) {
+        let vain = outcome.notes.iter().find(|note| note.contains("changed nothing"));
+        assert_eq!(vain, None, "seed {}", outcome.seed);
+    }
+}
+
+#[test]
+fn election_that_changes_nothing_is_noted() {
+    let text = "name = \"x\"\nduration = \"6s\"\n[[load]]\nkind = \"producer\"\n[[fault]]\nkind = \
+                \"leaders-elected\"\nelection = \"unclean\"\nat = \"3s\"\n[expect]\nholds = [\"*\"]\n";
+    let scenario = Scenario::parse("x.toml", text).unwrap();
+    let outcome = watched(&scenario, 0, EngineKind::Leap, Observers::default());
+    let said = "the unclean election of the leaders of orders changed nothing: ELECTION_NOT_NEEDED";
+    assert!(outcome.notes.iter().any(|note| note == said), "{:?}", outcome.notes);
+}
+
+#[test]
 fn rolling_restart_loses_nothing() {
     Trial::of("faults/rolling-restart").seeds(0..3).assert_as_expected();
 }

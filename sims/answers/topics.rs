@@ -9,10 +9,11 @@ use brokerquake::wire::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use brokerquake::wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+use brokerquake::wire::messages::elect_leaders_request::TopicPartitions;
 use brokerquake::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use brokerquake::wire::messages::{
     CreatePartitionsRequest, DeleteRecordsRequest, DescribeClusterRequest,
-    DescribeTopicPartitionsRequest, ListOffsetsRequest, MetadataRequest, Uuid,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, ListOffsetsRequest, MetadataRequest, Uuid,
 };
 
 use super::ask::{Node, message};
@@ -31,6 +32,7 @@ pub fn ask(node: &mut Node) {
     }
     pages(node, &known);
     partitions(node, &known);
+    elections(node, &known);
     cluster(node, &mut known);
     offsets(node, &known);
     deletions(node, &known);
@@ -159,6 +161,49 @@ fn partitions(node: &mut Node, known: &Known) {
     }
     let count = node.topics(&[name])[0].partitions.len();
     node.note("grown to", count);
+}
+
+/// Topics, with the partitions whose leaders are to be elected; `None`: all.
+type Elected<'a> = Option<&'a [(&'a str, &'a [i32])]>;
+
+/// Every partition has its only replica as its leader.
+fn elections(node: &mut Node, known: &Known) {
+    let cases: &[(&str, Elected<'_>)] = &[
+        ("all", None),
+        ("none", Some(&[])),
+        ("of no partitions", Some(&[("topics-a", &[])])),
+        ("led already", Some(&[("topics-a", &[2, 0])])),
+        ("twice", Some(&[("topics-a", &[0, 0]), ("topics-a", &[0])])),
+        ("unknown topic", Some(&[("topics-none", &[0, 1]), ("topics-a", &[1])])),
+        ("unknown partition", Some(&[("topics-a", &[3, -1])])),
+        ("invalid topic", Some(&[("a b", &[0])])),
+        ("no name", Some(&[("", &[0])])),
+    ];
+    for (what, topics) in cases {
+        for (version, kind) in [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (1, -1)] {
+            let topic = |(name, partitions): &(&str, &[i32])| {
+                message!(TopicPartitions { topic: (*name).into(), partitions: partitions.to_vec() })
+            };
+            let request = message!(ElectLeadersRequest {
+                election_type: kind,
+                topic_partitions: topics.map(|topics| topics.iter().map(topic).collect()),
+                timeout_ms: 10_000,
+            });
+            let what = format!("elect, type {kind}: {what} v{version}");
+            let Some(mut answer) = node.try_ask(version, &request) else {
+                node.note(what, "closed");
+                continue;
+            };
+            // The order of all is that of a hash table, with topics of other tests.
+            match topics {
+                Some(_) => node.note(what, known.show(&answer)),
+                None => {
+                    answer.replica_election_results.retain(|it| !it.partition_result.is_empty());
+                    node.note(what, known.show(&answer));
+                }
+            }
+        }
+    }
 }
 
 fn cluster(node: &mut Node, known: &mut Known) {

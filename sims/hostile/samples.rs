@@ -82,6 +82,7 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         key::DESCRIBE_LOG_DIRS => sample.describe_log_dirs(),
         key::ASSIGN_REPLICAS_TO_DIRS => sample.assign_replicas_to_dirs(),
         key::CREATE_PARTITIONS
+        | key::ELECT_LEADERS
         | key::ALTER_CONFIGS
         | key::INCREMENTAL_ALTER_CONFIGS
         | key::DESCRIBE_TOPIC_PARTITIONS => alterations::request(key, sample),

@@ -95,6 +95,7 @@ fn unheeded(request: &Request) -> Result<BytesMut, FrameError> {
         key::DESCRIBE_GROUPS => empty::<DescribeGroupsRequest>(request),
         key::LIST_GROUPS => empty::<ListGroupsRequest>(request),
         key::CREATE_PARTITIONS => empty::<CreatePartitionsRequest>(request),
+        key::ELECT_LEADERS => empty::<ElectLeadersRequest>(request),
         key::ALTER_CONFIGS => empty::<AlterConfigsRequest>(request),
         key::INCREMENTAL_ALTER_CONFIGS => empty::<IncrementalAlterConfigsRequest>(request),
         key::DELETE_GROUPS => empty::<DeleteGroupsRequest>(request),

@@ -310,6 +310,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let load = self.scenario.duration;
         let unstruck = faults.unstruck(load).into_iter();
         notes.extend(unstruck.map(|why| format!("{DID_NOT_STRIKE} {why}")));
+        notes.extend(self.control.lock().vain.iter().cloned());
         notes.extend(self.signals().lock().effects.notes());
         self.untested = self.idle_clients().or_else(|| faults.idle(load));
         self.counts.lost = verdicts.lost;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::base::config::{AdminConfig, ConsumerConfig, OffsetReset};
 use crate::base::{Flaws, TopicPartition};
-use crate::client::{Admin, ConsumerRecord};
+use crate::client::{Admin, AdminError, ConsumerRecord, ElectionType};
 use crate::scenario::Topic;
 use crate::scenario::fault::TopicChange;
 use crate::scenario::load::{Reader, SharedSignals, boot, unnumber};
@@ -31,6 +31,8 @@ pub(super) struct Control {
     pub changes: VecDeque<TopicChange>,
     /// Whether a change is under way.
     pub changing: bool,
+    /// Changes that changed nothing.
+    pub vain: Vec<String>,
     /// The final reads reached the end of every partition.
     pub read: bool,
     /// Whether to keep the records that the final reads find.
@@ -129,6 +131,7 @@ async fn make<W: SimWorld>(
             }
             TopicChange::Grow(name, partitions) => admin.create_partitions(name, *partitions).await,
             TopicChange::Feature(name, level) => admin.update_feature(name, *level).await,
+            TopicChange::Elect(name, election) => elect(&admin, name, *election, control).await,
         };
         // An earlier attempt may have made it, and its answer was lost.
         let names = match &change {
@@ -137,6 +140,7 @@ async fn make<W: SimWorld>(
             TopicChange::Grow(..) => "INVALID_PARTITIONS",
             // An update to the level that a feature has succeeds; one that is refused is not made.
             TopicChange::Feature(..) => "INVALID_UPDATE_VERSION",
+            TopicChange::Elect(..) => "UNKNOWN_TOPIC_OR_PARTITION",
         };
         if made.is_ok() || made.is_err_and(|error| error.name() == names) {
             break;
@@ -149,8 +153,30 @@ async fn make<W: SimWorld>(
             signals.lock().partitions.insert(name, partitions);
         }
         TopicChange::Create(name) => drop(signals.lock().partitions.remove(&name)),
-        TopicChange::Delete(_) | TopicChange::Feature(..) => {}
+        TopicChange::Delete(_) | TopicChange::Feature(..) | TopicChange::Elect(..) => {}
     }
+}
+
+/// Has the leaders of a topic's partitions elected, and remembers if none changed.
+async fn elect<W: SimWorld>(
+    admin: &Admin<W>,
+    topic: &str,
+    election: ElectionType,
+    control: &Shared,
+) -> Result<(), AdminError> {
+    let known = admin.metadata(Some(&[topic])).await?;
+    let partitions = known.iter().flat_map(|topic| &topic.partitions);
+    let names: Vec<_> =
+        partitions.map(|partition| TopicPartition::new(topic, partition.partition)).collect();
+    let elections = admin.elect_leaders(election, Some(&names)).await?;
+    if elections.values().all(Result::is_err) {
+        let why = elections.values().find_map(|ended| ended.as_ref().err());
+        let why = why.map_or("it has no partitions", AdminError::name);
+        let kind = format!("{election:?}").to_lowercase();
+        let what = format!("the {kind} election of the leaders of {topic} changed nothing: {why}");
+        control.lock().vain.push(what);
+    }
+    Ok(())
 }
 
 /// Reads its partitions from the beginning to the log end at its start.

@@ -9,7 +9,7 @@ use super::roles::{Hosts, Kind};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::topics;
 use crate::check::{Setup, TopicPromise};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Topic};
 
 /// Whether any producer of the scenario is idempotent.
 fn idempotence(scenario: &Scenario) -> bool {
@@ -23,6 +23,16 @@ fn progress(scenario: &Scenario) -> Duration {
     let patience = scenario.loads.iter().filter_map(|load| load.work.promise().patience).max();
     let patience = patience.unwrap_or(Duration::from_secs(30));
     node.replica_lag_time_max + node.broker_session_timeout + patience + Duration::from_secs(10)
+}
+
+/// Whether a fault has leaders of a topic elected uncleanly, whatever the topic permits.
+fn asks_for_unclean(scenario: &Scenario, topic: &Topic) -> bool {
+    let rules = scenario.rules.iter().map(|rule| (&rule.action, &rule.topic));
+    let scheduled = scenario.schedule.iter().flatten().map(|fault| (&fault.action, &fault.topic));
+    rules.chain(scheduled).any(|(action, name)| {
+        action.as_strike().is_some_and(|strike| strike.may_cost().elects_uncleanly)
+            && name.as_ref().is_none_or(|name| *name == topic.name)
+    })
 }
 
 /// The judge's configuration. `programs`: whether programs take part, which may do anything.
@@ -42,7 +52,7 @@ pub(super) fn setup(scenario: &Scenario, programs: bool, hosts: &Hosts) -> Setup
         let bytes = config.retention_bytes.filter(|_| deletes);
         let promise = TopicPromise {
             min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            unclean_election: config.unclean_leader_election,
+            unclean_election: config.unclean_leader_election || asks_for_unclean(scenario, topic),
             compacted: config.cleanup_policy.compact,
             keys: topic.keys,
             delete_retention: config.delete_retention_ms,

@@ -1,5 +1,5 @@
-//! Requests that change topics and settings, validated only, so that the target stays as it is; and the
-//! one that describes topics page by page.
+//! Requests that change topics and settings, validated only or of no effect, so that the target stays as
+//! it is; and the one that describes topics page by page.
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use super::Sample;
 pub(super) fn request(key: i16, sample: Sample<'_>) -> Option<Bytes> {
     match key {
         key::CREATE_PARTITIONS => sample.create_partitions(),
+        key::ELECT_LEADERS => sample.elect_leaders(),
         key::ALTER_CONFIGS => sample.alter_configs(),
         key::INCREMENTAL_ALTER_CONFIGS => sample.incremental_alter_configs(),
         key::DESCRIBE_TOPIC_PARTITIONS => sample.describe_topic_partitions(),
@@ -35,6 +36,18 @@ impl Sample<'_> {
             }));
             topic
         });
+        self.frame(&request)
+    }
+
+    fn elect_leaders(mut self) -> Option<Bytes> {
+        let mut request = ElectLeadersRequest::default();
+        request.timeout_ms = self.int(1_000);
+        request.topic_partitions = Some(self.many(1, |sample| {
+            let mut topic = elect_leaders_request::TopicPartitions::default();
+            topic.topic = sample.topic();
+            topic.partitions = sample.many(2, |sample| sample.int(0));
+            topic
+        }));
         self.frame(&request)
     }
 

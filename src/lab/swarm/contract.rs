@@ -223,7 +223,10 @@ pub struct Contract {
 impl Contract {
     /// The contract of a scenario under a schedule.
     pub fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
+        let elects = |strike: &dyn Strike| strike.may_cost().elects_uncleanly;
+        let asked = faults.iter().filter_map(|fault| fault.action.as_strike()).any(elects);
         let topics = Terms::of(scenario).into_iter();
+        let topics = topics.map(|terms| Terms { unclean: terms.unclean || asked, ..terms });
         let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses);
         let mut losses: BTreeSet<Loss> = losses.collect();
         let deletes = |strike: &dyn Strike| strike.may_cost().deletes_topic;

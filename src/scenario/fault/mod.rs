@@ -32,6 +32,7 @@ mod feature_updated;
 mod flapping;
 mod isolate;
 mod kill;
+mod leaders_elected;
 mod messages;
 mod partition;
 mod partitions_added;
@@ -166,6 +167,7 @@ kinds! {
     messages::LateMessages
     messages::LostMessages
     feature_updated::FeatureUpdated
+    leaders_elected::LeadersElected
 }
 
 /// One fault of a schedule.

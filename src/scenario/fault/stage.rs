@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Action;
 use crate::base::{Instant, TopicPartition};
+use crate::client::ElectionType;
 use crate::scenario::Roles;
 use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
 use crate::sim::{Damage, HostId, Link, Mishap, Survival, Unsupported};
@@ -170,6 +171,8 @@ pub(crate) enum TopicChange {
     Grow(String, i32),
     /// Gives a feature this level.
     Feature(String, i16),
+    /// Has the leaders of all its partitions elected.
+    Elect(String, ElectionType),
 }
 
 /// The hosts or links that a fault hits, and how the report says it.
@@ -248,6 +251,8 @@ pub(crate) struct Cost {
     pub replaces_disks: bool,
     /// A topic's records are gone, on every replica.
     pub deletes_topic: bool,
+    /// A replica may lead that is not in sync, whatever its topic permits.
+    pub elects_uncleanly: bool,
     /// Disks are corrupted, of all brokers but this many.
     pub rots_all_but: Option<u64>,
 }
@@ -280,6 +285,7 @@ impl Cost {
             spoils_syncs: false,
             replaces_disks: false,
             deletes_topic: false,
+            elects_uncleanly: false,
             rots_all_but: None,
         }
     }
