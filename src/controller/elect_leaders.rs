@@ -1,16 +1,21 @@
-//! ElectLeaders: an operator asks for elections, preferred (KIP-183) or unclean (KIP-460).
+//! ElectLeaders: an operator asks for elections, preferred (KIP-183) or unclean (KIP-460). And those for
+//! which nobody has to ask.
 //!
-//! Source: Kafka's `ReplicationControlManager.electLeaders`.
+//! Source: Kafka's `ReplicationControlManager.electLeaders` and `maybeBalancePartitionLeaders`.
 
-use super::election::Wanted;
-use super::machine::{Controller, Decision};
+use super::election::{Cause, Wanted};
+use super::machine::{Controller, Decision, Effect};
 use super::plan::Plan;
 use super::refusal::{Refusal, refusal};
+use super::rounds::Round;
 use super::topics::check_size;
 use crate::base::{Instant, TopicId};
 use crate::wire::ErrorCode;
 use crate::wire::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use crate::wire::messages::{ElectLeadersRequest, ElectLeadersResponse, StrBytes, message};
+
+/// Most elections of one round. Source: Kafka's `maxElectionsPerImbalance`.
+const MOST_ELECTIONS: usize = 1000;
 
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
@@ -109,6 +114,33 @@ impl Controller {
                 "Eligible topic partition leaders are not available.",
             ),
         }
+    }
+}
+
+impl Controller {
+    /// Elects what a round is for.
+    pub(super) fn make_round(&self, round: Round) -> Decision<()> {
+        let mut plan = self.plan();
+        let candidates: Vec<(TopicId, i32)> = match round {
+            Round::Preferred => self.image().partitions_led_by_another().collect(),
+            Round::Unclean => self.image().led_by(None).collect(),
+        };
+        let mut left_over = false;
+        for partition in candidates {
+            if plan.len() >= MOST_ELECTIONS {
+                left_over = true;
+                break;
+            }
+            match round {
+                Round::Preferred => {
+                    let _ = plan.elect(self.settings(), Wanted::Preferred, partition);
+                }
+                Round::Unclean => plan.reelect(self.settings(), Cause::default(), [partition]),
+            }
+        }
+        let mut decision = Decision::new(plan.into_records(), ());
+        decision.effects.push(Effect::RoundMade { round, left_over });
+        decision
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `topics/`, `placement` | creating, extending and deleting topics, placing replicas |
 //! | `configs/` | changing settings of topics, brokers and groups |
 //! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
-//! | `elect_leaders`, `rounds` | elections on request, and those due from time to time |
+//! | `elect_leaders`, `rounds` | elections on request and from time to time, and when those are due |
 //! | `producer_ids` | blocks of producer ids |
 //! | `plan`, `refusal` | a decision in the making; why a part of a request is refused |
 //! | `check` | assertions about every decision |

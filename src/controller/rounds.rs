@@ -1,18 +1,13 @@
-//! Elections that are due from time to time, though no broker came or went: of preferred leaders, and
-//! of leaders for partitions without one whose topic permits an unclean election by now.
+//! When elections are due though no broker came or went: of preferred leaders, and of leaders for
+//! partitions without one whose topic permits an unclean election by now.
 //!
 //! Source: Kafka's `QuorumController`, tasks `maybeBalancePartitionLeaders` and `electUnclean`.
 
 use std::time::Duration;
 
-use super::election::{Cause, Wanted};
-use super::machine::{Controller, Decision, Effect};
+use crate::base::Instant;
 use crate::base::config::NodeConfig;
-use crate::base::{Instant, TopicId};
 use crate::decide::Timers;
-
-/// Most elections of one round. Source: Kafka's `maxElectionsPerImbalance`.
-const MOST_ELECTIONS: usize = 1000;
 
 /// What a round elects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,32 +87,5 @@ impl Rounds {
 
     pub(super) fn check(&self) {
         self.due.check();
-    }
-}
-
-impl Controller {
-    /// Elects what a round is for.
-    pub(super) fn make_round(&self, round: Round) -> Decision<()> {
-        let mut plan = self.plan();
-        let candidates: Vec<(TopicId, i32)> = match round {
-            Round::Preferred => self.image().partitions_led_by_another().collect(),
-            Round::Unclean => self.image().led_by(None).collect(),
-        };
-        let mut left_over = false;
-        for partition in candidates {
-            if plan.len() >= MOST_ELECTIONS {
-                left_over = true;
-                break;
-            }
-            match round {
-                Round::Preferred => {
-                    let _ = plan.elect(self.settings(), Wanted::Preferred, partition);
-                }
-                Round::Unclean => plan.reelect(self.settings(), Cause::default(), [partition]),
-            }
-        }
-        let mut decision = Decision::new(plan.into_records(), ());
-        decision.effects.push(Effect::RoundMade { round, left_over });
-        decision
     }
 }

@@ -62,6 +62,13 @@ impl Host {
             eligible_at_end: Vec::new(),
         }
     }
+
+    /// Its process tells where it has found a log damaged.
+    pub(super) fn tells_damage(&mut self, name: &TopicPartition, offset: Offset) {
+        if let Some(replica) = self.replicas.get_mut(name) {
+            replica.told_damage.insert(offset);
+        }
+    }
 }
 
 /// Every broker's host.

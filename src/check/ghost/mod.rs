@@ -378,10 +378,8 @@ impl Ghost {
                 }
             }
             What::Probe(Probe::Storage(StorageProbe::Damaged { partition, offset })) => {
-                if let Some(host) = self.hosts.get_mut(*host)
-                    && let Some(replica) = host.replicas.get_mut(partition)
-                {
-                    replica.told_damage.insert(*offset);
+                if let Some(host) = self.hosts.get_mut(*host) {
+                    host.tells_damage(partition, *offset);
                 }
             }
             What::Probe(Probe::Storage(StorageProbe::Hosted { partition, dir })) => {

@@ -132,7 +132,7 @@ fn unknown_topics_partitions_and_types_are_refused_and_change_nothing() {
     assert_eq!(told.len(), 3);
     for kind in [-1, 2, 127] {
         assert_eq!(cluster.elect_one(kind), ErrorCode::InvalidRequest);
-        let request = message!(ElectLeadersRequest { election_type: kind });
+        let request = message!(ElectLeadersRequest { election_type: kind, topic_partitions: None });
         let decision = cluster.controller.elect_leaders(cluster.now, &request);
         assert_eq!(decision.response.error_code, ErrorCode::InvalidRequest.code());
         let nothing = message!(ElectLeadersRequest {
