@@ -1,5 +1,5 @@
-//! ElectLeaders: an operator asks for elections, preferred (KIP-183) or unclean (KIP-460). And those for
-//! which nobody has to ask.
+//! ElectLeaders: an operator asks for elections, preferred (KIP-183) or unclean (KIP-460). And those that
+//! are due from time to time.
 //!
 //! Source: Kafka's `ReplicationControlManager.electLeaders` and `maybeBalancePartitionLeaders`.
 
@@ -57,15 +57,8 @@ impl Controller {
     fn asked(&self, request: &ElectLeadersRequest) -> Vec<(StrBytes, Vec<i32>)> {
         match &request.topic_partitions {
             Some(topics) => {
-                let named = |topic: &_| {
-                    let crate::wire::messages::elect_leaders_request::TopicPartitions {
-                        topic,
-                        partitions,
-                        ..
-                    } = topic;
-                    (topic.clone(), partitions.clone())
-                };
-                topics.iter().map(named).collect()
+                let named = topics.iter();
+                named.map(|topic| (topic.topic.clone(), topic.partitions.clone())).collect()
             }
             None => {
                 let all = self.image().topics();
@@ -99,7 +92,7 @@ impl Controller {
                 "Leader election not needed for topic partition.",
             );
         }
-        let id: (TopicId, i32) = (topic.id, index);
+        let id = (topic.id, index);
         check_size(plan, 1)?;
         if plan.elect(self.settings(), wanted, id) {
             return Ok(());
@@ -115,9 +108,7 @@ impl Controller {
             ),
         }
     }
-}
 
-impl Controller {
     /// Elects what a round is for.
     pub(super) fn make_round(&self, round: Round) -> Decision<()> {
         let mut plan = self.plan();

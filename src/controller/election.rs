@@ -247,7 +247,8 @@ fn difference(
 }
 
 impl Plan {
-    /// Elects a leader of a partition because somebody wants it. Whether that changes anything.
+    /// Elects a leader of a partition because an operator, or a round of elections, wants it. Whether that
+    /// changes anything.
     pub(super) fn elect(
         &mut self,
         settings: &ControllerSettings,

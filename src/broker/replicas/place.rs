@@ -175,7 +175,7 @@ impl<W: World> Replicas<W> {
     ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
         log.set_config(self.site.log_config(&config));
-        // With one directory there is no choice to tell of.
+        // With one directory a replica can be in no other.
         if self.dirs.are_several() {
             let dir = home.dir.path().display().to_string();
             self.site.world().probe(StorageProbe::Hosted { partition: name.clone(), dir });

@@ -104,7 +104,7 @@ fn preferred_election_is_never_unclean_and_an_unclean_one_needs_no_permission() 
 }
 
 #[test]
-fn unclean_election_elects_nobody_where_nobody_is() {
+fn unclean_election_needs_a_replica_that_is_alive() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.fence(1);
