@@ -20,7 +20,7 @@ use crate::base::{
     StorageProbe, Timestamp, TopicId, TopicPartition, topics,
 };
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Lookup, MemberEvent, Misdeed, Observation, Outcome,
+    ClientEvent, ConsumerEvent, EPOCH_MS, HostId, Lookup, MemberEvent, Misdeed, Observation, Outcome,
     ProducerEvent, What,
 };
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};

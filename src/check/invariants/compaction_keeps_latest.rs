@@ -1,7 +1,8 @@
 //! `compaction-keeps-latest`: a cleaned segment has the latest record of each key in the segments
 //! that it replaces, and no other record; a latest tombstone is missing only when
-//! `delete.retention.ms` has passed since it was first seen in a cleaned segment anywhere
-//! (KIP-534). A marker is there as long as any record of its transaction is (KAFKA-14055).
+//! `delete.retention.ms` has passed since the first cleaning of it anywhere began, of those whose
+//! segments counted (KIP-534). A marker is there as long as any record of its transaction is
+//! (KAFKA-14055).
 //!
 //! Records of aborted transactions may be gone, and supersede no other; nor do those of open ones.
 //! Read from the bytes of the files of compacted topics. Judged when a cleaned segment begins to
@@ -24,8 +25,8 @@ const TOLERANCE: f64 = 0.99;
 
 #[derive(Default)]
 pub(super) struct CompactionKeepsLatest {
-    /// When a tombstone was first seen in a cleaned segment, the latest of its key or not: what came
-    /// after it may be truncated later, and its time runs on.
+    /// When the first cleaning of a tombstone began, the latest of its key or not: what came after
+    /// it may be truncated later, and its time runs on.
     waiting: BTreeMap<(TopicPartition, i64, Option<Bytes>), Instant>,
     /// When a segment of a log was last written to: no cleaner began to clean it before.
     written: BTreeMap<(HostId, Arc<str>), Instant>,
@@ -37,6 +38,9 @@ impl Invariant for CompactionKeepsLatest {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for gone in event.gone() {
+            self.waiting.retain(|(partition, ..), _| partition != gone);
+        }
         match &event.seen.what {
             What::Wrote { path, .. } if path.ends_with(".log") && ghost.is_compacted_path(path) => {
                 self.written.insert((event.seen.host, path.clone()), event.seen.at);
@@ -112,8 +116,10 @@ impl CompactionKeepsLatest {
                 let retention = u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX);
                 Instant(until.0.saturating_sub(retention)).clamp(sealed.min(at), at)
             });
-            let seen = *self.waiting.entry(tombstone).or_insert(began);
-            if is_latest && !there && at.since(seen) < wait {
+            // A replica that began to clean earlier than another may swap later.
+            let first = self.waiting.entry(tombstone).or_insert(began);
+            *first = began.min(*first);
+            if is_latest && !there && at.since(*first) < wait {
                 return broke(
                     event,
                     &partition,
@@ -234,6 +240,48 @@ mod tests {
         story.writes_keyed(1, 0, CLEANED, &[(1, "a", Some("2"))], 3);
         story.swaps(1, 0, &[]);
         story.silent();
+    }
+
+    /// Two replicas clean a tombstone 20 s apart. The one that began first, at 2 s, swaps last.
+    fn cleaned_by_two() -> Story {
+        let mut story = Story::compacting("compaction-keeps-latest");
+        for broker in [1, 2] {
+            story.writes_keyed(broker, 0, "", &[(0, "a", None)], 1);
+            story.writes_keyed(broker, 1, "", &[(1, "c", Some("1"))], 2);
+        }
+        for _ in 0..21 {
+            story.later();
+        }
+        for (broker, horizon) in [(2, 52), (1, 32)] {
+            story.writes_tombstone_until(broker, 0, CLEANED, "a", horizon);
+            story.swaps(broker, 0, &[]);
+        }
+        story
+    }
+
+    #[test]
+    fn silent_about_a_tombstone_whose_first_cleaning_was_the_last_to_count() {
+        let mut story = cleaned_by_two();
+        for _ in 0..10 {
+            story.later();
+        }
+        story.writes_keyed(1, 0, CLEANED, &[], 1);
+        story.swaps(1, 0, &[]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_on_a_tombstone_that_is_gone_before_its_first_horizon() {
+        let mut story = cleaned_by_two();
+        for _ in 0..9 {
+            story.later();
+        }
+        story.writes_keyed(1, 0, CLEANED, &[], 1);
+        story.swaps(1, 0, &[]);
+        story.fired(
+            "orders-0 compaction on b1: the record of key a at offset 0 is a tombstone, and gone \
+             too early at 31.000 s",
+        );
     }
 
     #[test]

@@ -84,6 +84,28 @@ impl Story {
         self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
     }
 
+    /// A cleaned segment with one tombstone at its base, which may go `horizon` seconds after the start.
+    pub fn writes_tombstone_until(
+        &mut self,
+        broker: u16,
+        base: i64,
+        suffix: &str,
+        key: &str,
+        horizon: i64,
+    ) {
+        let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
+        builder.append(Timestamp(0), Some(key.as_bytes()), None, &[]);
+        let mut bytes = builder.finish_plain().to_vec();
+        batch::assign(&mut bytes, Offset(base), LeaderEpoch(0));
+        let records = batch::records(&bytes, bytes.len()).unwrap();
+        let horizon = Timestamp(EPOCH_MS + 1000 * horizon);
+        let header = BatchHeader::parse(&bytes).unwrap();
+        let bytes = batch::rewritten(&header, &records, Some(horizon)).unwrap();
+        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
+        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
+        self.sees(broker, What::Wrote { path, offset: 0, bytes: bytes.into() });
+    }
+
     /// A cleaned segment takes the place of those of its base and of `others`.
     pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
         let partition = self.partition.clone();
