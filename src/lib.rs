@@ -29,6 +29,8 @@ pub mod rpc;
 pub mod log;
 // Decided logs: the shape of a coordinator, and when its responses are sent. Pure.
 pub mod decide;
+// The quorum of the metadata log: KRaft elections and the high watermark. Pure.
+pub mod quorum;
 // Cluster metadata and the operations that change it. Pure: no await, no clock, no I/O.
 pub mod controller;
 // The group coordinator: members, assignments, committed offsets. Pure.

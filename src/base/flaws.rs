@@ -154,6 +154,18 @@ flaws! {
     /// KAFKA-20090: a fence that exhausts the epochs does not change the producer id, and a
     /// transaction in the last epoch can't be ended.
     NoRotationAtFence = "no-rotation-at-fence",
+    /// KAFKA-10533: a replica of the metadata log counts, and acknowledges, what it has not synced.
+    NoFsyncBeforeAck = "no-fsync-before-ack",
+    /// Raft, section 5.4.2: a leader commits records of older epochs by counting replicas.
+    CommitOldEpoch = "commit-old-epoch",
+    /// KAFKA-15489: a leader that is cut off from the voters leads on.
+    NoCheckQuorum = "no-check-quorum",
+    /// KIP-996: a voter raises the epoch without asking first whether it can be elected.
+    NoPreVote = "no-pre-vote",
+    /// KAFKA-16530: a leader that is no voter any more counts itself for the high watermark.
+    LeaderCountsItself = "leader-counts-itself",
+    /// KAFKA-20895: a follower refuses pre-votes though its leader has resigned.
+    PreVoteRefusedAfterResignation = "pre-vote-refused-after-resignation",
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
