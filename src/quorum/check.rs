@@ -2,23 +2,23 @@
 
 use super::machine::{Quorum, State};
 use super::terms::ElectionState;
-use crate::base::{Flaw, LeaderEpoch, Offset};
+use crate::base::{Flaw, Instant, LeaderEpoch, Offset};
 
 /// What one step must not undo.
-pub(super) struct Before {
+struct Before {
     election: ElectionState,
     version: u64,
     high_watermark: Option<Offset>,
 }
 
 impl Before {
-    pub(super) fn of(quorum: &Quorum) -> Self {
+    fn of(quorum: &Quorum) -> Self {
         let (version, election) = quorum.durable();
         Self { election: election.clone(), version, high_watermark: quorum.high_watermark }
     }
 
     /// Asserts the invariants of one step.
-    pub(super) fn check_step(&self, after: &Quorum) {
+    fn check_step(&self, after: &Quorum) {
         let (version, election) = after.durable();
         let before = &self.election;
         assert!(
@@ -58,6 +58,18 @@ impl Before {
 }
 
 impl Quorum {
+    /// One step: every public method that changes anything is one.
+    pub(super) fn step<R>(&mut self, now: Instant, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = cfg!(debug_assertions).then(|| Before::of(self));
+        self.seen = self.seen.max(now);
+        let result = act(self);
+        if let Some(before) = before {
+            self.check();
+            before.check_step(self);
+        }
+        result
+    }
+
     /// Asserts the invariants that hold between steps.
     ///
     /// # Panics

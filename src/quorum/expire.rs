@@ -1,7 +1,7 @@
 //! What follows from time alone.
 
 use super::machine::{Quorum, State};
-use crate::base::{Flaw, Instant, LeaderEpoch};
+use crate::base::{Flaw, Instant};
 
 impl Quorum {
     /// The earliest time at which something is due though nothing else happened: call `expire`, and
@@ -34,10 +34,7 @@ impl Quorum {
                     !leader.needs_no_other() && !self.settings.flaws.has(Flaw::NoCheckQuorum);
                 checks.then_some(leader.quorum_at)
             }
-            // The last epoch can't be left.
-            State::Resigned(resigned) => {
-                (self.epoch() < LeaderEpoch(i32::MAX)).then_some(resigned.election_at)
-            }
+            State::Resigned(resigned) => (!self.is_last_epoch()).then_some(resigned.election_at),
         }
     }
 

@@ -6,7 +6,6 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::candidate::Candidate;
-use super::check::Before;
 use super::contacts::Contacts;
 use super::follower::Follower;
 use super::leader::Leader;
@@ -144,21 +143,9 @@ impl Quorum {
             }
             _ => State::Unattached(Unattached { election_at }),
         };
-        if self.is_voter() && self.voters.len() == 1 {
+        if self.is_voter() && self.voters.len() == 1 && !self.is_last_epoch() {
             self.stand(now);
         }
-    }
-
-    /// One step: every public method that changes anything is one.
-    pub(super) fn step<R>(&mut self, now: Instant, act: impl FnOnce(&mut Self) -> R) -> R {
-        let before = cfg!(debug_assertions).then(|| Before::of(self));
-        self.seen = self.seen.max(now);
-        let result = act(self);
-        if let Some(before) = before {
-            self.check();
-            before.check_step(self);
-        }
-        result
     }
 
     /// The election state, and its version, which rises with each change. The shell writes it to the
@@ -176,6 +163,11 @@ impl Quorum {
     /// [`Quorum::leads`].
     pub fn leader(&self) -> Option<BrokerId> {
         self.election.leader
+    }
+
+    /// Whether this replica leads.
+    pub fn is_leader(&self) -> bool {
+        matches!(self.state, State::Leader(_))
     }
 
     /// What this replica leads, if it does.
@@ -214,15 +206,11 @@ impl Quorum {
         self.log
     }
 
-    /// Whether a request's voter key names this replica: else INVALID_VOTER_KEY.
+    /// Whether a request's voter key names this replica: else INVALID_VOTER_KEY. `vote` compares it by
+    /// itself. The shell compares that of a BeginQuorumEpoch after `begin_epoch`: as in Kafka, the
+    /// epoch and its leader are learned from it all the same.
     pub fn is_me(&self, to: &ReplicaKey) -> bool {
         to.matches(&self.me)
-    }
-
-    /// Whether this replica has resigned, and voters are left that do not know yet: a clean stop waits
-    /// for them.
-    pub fn is_resigning(&self) -> bool {
-        matches!(&self.state, State::Resigned(resigned) if !resigned.unacknowledged.is_empty())
     }
 
     /// What this leader knows of the replicas; `None` if it leads no more.

@@ -85,7 +85,8 @@ pub struct Fetch {
     pub epoch: LeaderEpoch,
     /// The end of its log.
     pub offset: Offset,
-    /// The epoch of its last record; [`LeaderEpoch::NONE`] is not checked.
+    /// The epoch of its last record, 0 if it has none; [`LeaderEpoch::NONE`] is not checked, and only
+    /// valid if `epoch` is not checked either.
     pub last_epoch: LeaderEpoch,
     /// What this log says about `last_epoch`: the largest epoch that is not above it, and its end.
     pub end_of_last_epoch: (LeaderEpoch, Offset),

@@ -7,9 +7,16 @@ use crate::base::{BrokerId, Instant};
 
 impl Quorum {
     /// The requests that are due, each for one replica. They count as in flight, until they are
-    /// answered or fail, or for `request_timeout`.
+    /// answered or fail, or for `request_timeout`. To be asked for after every step: an answer may make
+    /// the next ones due.
     pub fn requests(&mut self, now: Instant) -> Vec<(BrokerId, Request)> {
         self.step(now, |quorum| quorum.due(now))
+    }
+
+    /// Whether this replica has resigned, and voters are left that do not know yet: a clean stop waits
+    /// for them.
+    pub fn is_resigning(&self) -> bool {
+        matches!(self.state, State::Resigned(_)) && !self.addressees().is_empty()
     }
 
     /// When the next request is due.

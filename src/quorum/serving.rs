@@ -49,9 +49,10 @@ impl Quorum {
 
     fn serve(&mut self, now: Instant, ask: &Fetch) -> Result<Fetched, ErrorCode> {
         let is_checked = ask.epoch != LeaderEpoch::NONE;
-        let has_future_records = is_checked && ask.last_epoch > ask.epoch;
-        let is_negative = ask.offset < Offset::ZERO || ask.last_epoch < LeaderEpoch::NONE;
-        if is_negative || has_future_records || (is_checked && ask.from.id == self.me.id) {
+        // A fetch that acknowledges has to say of which log.
+        let is_vague = ask.last_epoch < LeaderEpoch(0) || ask.last_epoch > ask.epoch;
+        let is_wrong = is_checked && (is_vague || ask.from.id == self.me.id);
+        if ask.offset < Offset::ZERO || ask.last_epoch < LeaderEpoch::NONE || is_wrong {
             return Err(ErrorCode::InvalidRequest);
         }
         self.check_leads(ask.epoch)?;
@@ -75,7 +76,7 @@ impl Quorum {
             Err(ErrorCode::FencedLeaderEpoch)
         } else if epoch > self.epoch() {
             Err(ErrorCode::UnknownLeaderEpoch)
-        } else if matches!(self.state, State::Leader(_)) {
+        } else if self.is_leader() {
             Ok(())
         } else {
             Err(ErrorCode::NotLeaderOrFollower)

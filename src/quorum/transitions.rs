@@ -31,11 +31,11 @@ impl Quorum {
                 if self.leader() == Some(leader) { Ok(()) } else { Err(Inconsistent) }
             }
             Some(leader) if leader == self.me.id => self.led_before(now, epoch),
-            Some(leader) if self.voters.contains(leader) => {
+            Some(leader) if self.voters.may_lead(leader) => {
                 self.follow(now, epoch, leader);
                 Ok(())
             }
-            // Its address is not known.
+            // No voter.
             Some(_) => Err(Inconsistent),
             None => {
                 if is_newer {
@@ -80,10 +80,14 @@ impl Quorum {
         self.enter(State::Follower(Follower::new(leader, now + self.settings.fetch_timeout)));
     }
 
+    /// Whether there is no larger epoch to be elected in: only a wrong message leads there.
+    pub(super) fn is_last_epoch(&self) -> bool {
+        self.epoch() == LeaderEpoch(i32::MAX)
+    }
+
     /// An election or fetch timeout has expired: stands for election, with a pre-vote first (KIP-996).
     pub(super) fn stand(&mut self, now: Instant) {
-        if self.epoch() == LeaderEpoch(i32::MAX) {
-            // There is no larger epoch to be elected in.
+        if self.is_last_epoch() {
             let election_at = self.draw_election(now);
             self.enter(State::Unattached(Unattached { election_at }));
         } else if self.settings.flaws.has(Flaw::NoPreVote) {
@@ -125,7 +129,7 @@ impl Quorum {
     /// A prospective replica did not win: it returns to the leader that it knows, or looks for one
     /// until `election_at`.
     pub(super) fn give_up_pre_vote(&mut self, now: Instant, election_at: Instant) {
-        match self.leader().filter(|leader| self.voters.contains(*leader)) {
+        match self.leader().filter(|leader| self.voters.may_lead(*leader)) {
             Some(leader) => self.follow(now, self.epoch(), leader),
             None => self.enter(State::Unattached(Unattached { election_at })),
         }
@@ -135,7 +139,11 @@ impl Quorum {
         self.elect(ElectionState { leader: Some(self.me.id), ..self.election().clone() });
         let quorum_at = now + self.settings.check_quorum_timeout();
         let (voters, flaws) = (&self.voters, self.settings.flaws);
-        let leader = Leader::new(now, self.me, voters, self.log.offset, granted, quorum_at, flaws);
+        let start = self.log.offset;
+        let mut leader = Leader::new(now, self.me, voters, start, granted, quorum_at, flaws);
+        if flaws.has(Flaw::CommitOldEpoch) {
+            leader.high_watermark = self.high_watermark;
+        }
         self.enter(State::Leader(Box::new(leader)));
         self.advance();
     }

@@ -30,6 +30,13 @@ impl VoterSet {
         self.key(replica.id).is_some_and(|key| key.matches(replica))
     }
 
+    /// Whether a node may lead. With kraft.version 0 the voters are fixed, and only they do. Later a
+    /// replica may hear of a leader whose VotersRecord it has not read yet.
+    pub fn may_lead(&self, id: BrokerId) -> bool {
+        let is_fixed = self.voters.values().any(|voter| voter.directory.is_none());
+        self.contains(id) || !is_fixed
+    }
+
     /// The key of a node's voter.
     pub fn key(&self, id: BrokerId) -> Option<ReplicaKey> {
         let voter = self.voters.get(&id)?;
@@ -87,7 +94,9 @@ mod tests {
         let known: VoterSet = [key(old)].into_iter().collect();
         assert!(known.contains(BrokerId(1)) && known.is_voter(&key(old)));
         assert!(!known.is_voter(&key(new)) && !known.is_voter(&key(None)));
+        assert!(known.may_lead(BrokerId(2)), "it may have joined");
         let unknown: VoterSet = [BrokerId(1)].into_iter().collect();
         assert!(unknown.is_voter(&key(new)), "kraft.version 0");
+        assert!(!unknown.may_lead(BrokerId(2)));
     }
 }
