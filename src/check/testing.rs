@@ -20,8 +20,8 @@ use crate::base::{
     StorageProbe, Timestamp, TopicId, TopicPartition, topics,
 };
 use crate::sim::{
-    ClientEvent, ConsumerEvent, EPOCH_MS, HostId, Lookup, MemberEvent, Misdeed, Observation, Outcome,
-    ProducerEvent, What,
+    ClientEvent, ConsumerEvent, EPOCH_MS, HostId, Lookup, MemberEvent, Misdeed, Observation,
+    Outcome, ProducerEvent, What,
 };
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 
