@@ -216,6 +216,6 @@ mod tests {
         assert_eq!(flawed.flaws(), Flaws::only(Flaw::UncleanOn));
         let problem = |name| load("smoke/smoke-calm", Some(name)).unwrap_err();
         assert!(problem("unclean-of").contains("did you mean `unclean-on`?"));
-        assert!(problem("no-pre-vote").contains("not expressible yet"));
+        assert!(problem("stale-control-request").contains("not expressible yet"));
     }
 }
