@@ -193,10 +193,14 @@ mod tests {
     /// Two old segments, offsets 0 and 1 of key a, offset 2 of key b, and one that is written.
     fn written() -> Story {
         let mut story = Story::compacting("compaction-keeps-latest");
+        write(&mut story);
+        story
+    }
+
+    fn write(story: &mut Story) {
         story.writes_keyed(1, 0, "", &[(0, "a", Some("1")), (1, "a", Some("2"))], 2);
         story.writes_keyed(1, 2, "", &[(2, "b", None)], 3);
         story.writes_keyed(1, 3, "", &[(3, "c", Some("1"))], 4);
-        story
     }
 
     fn cleaned(story: &mut Story, records: &[(i64, &str, Option<&str>)]) {
@@ -242,8 +246,23 @@ mod tests {
         story.silent();
     }
 
-    /// Two replicas clean a tombstone 20 s apart. The one that began first, at 2 s, swaps last.
-    fn cleaned_by_two() -> Story {
+    #[test]
+    fn fires_when_only_the_topic_before_had_the_tombstone_long_enough() {
+        let mut story = written();
+        cleaned(&mut story, &[(1, "a", Some("2")), (2, "b", None)]);
+        story.long_later();
+        story.created_again();
+        write(&mut story);
+        cleaned(&mut story, &[(1, "a", Some("2"))]);
+        story.fired(
+            "orders-0 compaction on b1: the record of key b at offset 2 is a tombstone, and gone \
+             too early at 61.000 s",
+        );
+    }
+
+    /// Two replicas clean a tombstone 20 s apart. The one that began first, at 2 s, swaps last, at 22 s; it
+    /// removes the tombstone this many seconds later.
+    fn removed_after(seconds: usize) -> Story {
         let mut story = Story::compacting("compaction-keeps-latest");
         for broker in [1, 2] {
             story.writes_keyed(broker, 0, "", &[(0, "a", None)], 1);
@@ -256,29 +275,22 @@ mod tests {
             story.writes_tombstone_until(broker, 0, CLEANED, "a", horizon);
             story.swaps(broker, 0, &[]);
         }
+        for _ in 0..seconds {
+            story.later();
+        }
+        story.writes_keyed(1, 0, CLEANED, &[], 1);
+        story.swaps(1, 0, &[]);
         story
     }
 
     #[test]
     fn silent_about_a_tombstone_whose_first_cleaning_was_the_last_to_count() {
-        let mut story = cleaned_by_two();
-        for _ in 0..10 {
-            story.later();
-        }
-        story.writes_keyed(1, 0, CLEANED, &[], 1);
-        story.swaps(1, 0, &[]);
-        story.silent();
+        removed_after(10).silent();
     }
 
     #[test]
     fn fires_on_a_tombstone_that_is_gone_before_its_first_horizon() {
-        let mut story = cleaned_by_two();
-        for _ in 0..9 {
-            story.later();
-        }
-        story.writes_keyed(1, 0, CLEANED, &[], 1);
-        story.swaps(1, 0, &[]);
-        story.fired(
+        removed_after(9).fired(
             "orders-0 compaction on b1: the record of key a at offset 0 is a tombstone, and gone \
              too early at 31.000 s",
         );

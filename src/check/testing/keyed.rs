@@ -29,13 +29,6 @@ impl Story {
         until: i64,
     ) {
         let mut file = Vec::new();
-        let one = |offset: i64, epoch: i32, key: &str, value: Option<&str>| {
-            let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
-            builder.append(Timestamp(0), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
-            let mut bytes = builder.finish_plain().to_vec();
-            batch::assign(&mut bytes, Offset(offset), LeaderEpoch(epoch));
-            bytes
-        };
         for (offset, epoch, key, value) in records {
             file.extend(one(*offset, *epoch, key, *value));
         }
@@ -44,9 +37,7 @@ impl Story {
             let last = one(until - 1, epoch, "", None);
             file.extend(batch::emptied(&BatchHeader::parse(&last).unwrap()));
         }
-        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
-        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
-        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
+        self.replaces(broker, base, suffix, file);
     }
 
     /// The same with records that belong to transactions of a producer, and with a marker at the end:
@@ -79,9 +70,7 @@ impl Story {
             one.append(Timestamp(0), Some(&[0, 0, 0, u8::from(commit)]), Some(&[0; 6]), &[]);
             add(offset, one, Some(producer));
         }
-        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
-        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
-        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
+        self.replaces(broker, base, suffix, file);
     }
 
     /// A cleaned segment with one tombstone at its base, which may go `horizon` seconds after the start.
@@ -93,14 +82,16 @@ impl Story {
         key: &str,
         horizon: i64,
     ) {
-        let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
-        builder.append(Timestamp(0), Some(key.as_bytes()), None, &[]);
-        let mut bytes = builder.finish_plain().to_vec();
-        batch::assign(&mut bytes, Offset(base), LeaderEpoch(0));
+        let bytes = one(base, 0, key, None);
         let records = batch::records(&bytes, bytes.len()).unwrap();
         let horizon = Timestamp(EPOCH_MS + 1000 * horizon);
         let header = BatchHeader::parse(&bytes).unwrap();
         let bytes = batch::rewritten(&header, &records, Some(horizon)).unwrap();
+        self.replaces(broker, base, suffix, bytes);
+    }
+
+    /// A segment's file is written from its beginning, and has nothing else.
+    fn replaces(&mut self, broker: u16, base: i64, suffix: &str, bytes: Vec<u8>) {
         let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
         self.sees(broker, What::Cut { path: path.clone(), len: 0 });
         self.sees(broker, What::Wrote { path, offset: 0, bytes: bytes.into() });
@@ -119,4 +110,13 @@ impl Story {
         }
         self.sees(broker, rename(named(base, ".swap"), named(base, "")));
     }
+}
+
+/// A batch of one record.
+fn one(offset: i64, epoch: i32, key: &str, value: Option<&str>) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
+    builder.append(Timestamp(0), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    let mut bytes = builder.finish_plain().to_vec();
+    batch::assign(&mut bytes, Offset(offset), LeaderEpoch(epoch));
+    bytes
 }
