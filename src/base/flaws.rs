@@ -162,7 +162,7 @@ flaws! {
     NoCheckQuorum = "no-check-quorum",
     /// KIP-996: a voter raises the epoch without asking first whether it can be elected.
     NoPreVote = "no-pre-vote",
-    /// KAFKA-16530: a leader that is no voter any more counts itself for the high watermark.
+    /// KAFKA-16530: a leader that is not a voter any more counts itself for the high watermark.
     LeaderCountsItself = "leader-counts-itself",
     /// KAFKA-20895: a follower refuses pre-votes though its leader has resigned.
     PreVoteRefusedAfterResignation = "pre-vote-refused-after-resignation",

@@ -156,7 +156,7 @@ impl Quorum {
         }
         let next = if let Some(diverging) = answer.diverging {
             if self.high_watermark.is_some_and(|committed| diverging.offset < committed) {
-                // The leader has lost committed records. The fetch timeout goes on.
+                // The leader has lost committed records. The fetch timeout continues.
                 self.pause_fetching(now, from);
                 return Next::BackOff;
             }

@@ -114,8 +114,8 @@ impl Quorum {
         }
     }
 
-    fn reply(&self, learned: Result<(), ErrorCode>) -> Reply {
-        let error = learned.err().unwrap_or(ErrorCode::None);
+    pub(super) fn reply(&self, done: Result<(), ErrorCode>) -> Reply {
+        let error = done.err().unwrap_or(ErrorCode::None);
         Reply { error, epoch: self.epoch(), leader: self.leader() }
     }
 }

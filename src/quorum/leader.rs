@@ -1,7 +1,7 @@
 //! Leader: appends, and commits what a majority of the voters has synced.
 //!
 //! Source: Kafka's `LeaderState`; KIP-595, KAFKA-15489 (check-quorum), KAFKA-16530 and KAFKA-16531 (a
-//! leader that is no voter any more).
+//! leader that is not a voter any more).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -48,7 +48,7 @@ impl Quorum {
     /// The leader's high watermark came with a fetch whose records are appended and synced.
     pub fn fetched(&mut self, now: Instant, high_watermark: Offset) {
         self.step(now, |quorum| {
-            if matches!(quorum.state, State::Leader(_)) || high_watermark < Offset::ZERO {
+            if quorum.is_leader() || high_watermark < Offset::ZERO {
                 return;
             }
             // The records between this log's end and the leader's high watermark are yet to come.

@@ -88,7 +88,7 @@ pub struct Leading {
 pub struct Replicas {
     /// Its voters; of itself the position is the log end that it has synced.
     pub voters: Vec<Progress>,
-    /// Replicas that fetch, and are no voters.
+    /// Replicas that fetch and are not voters.
     pub observers: Vec<Progress>,
 }
 
@@ -97,7 +97,7 @@ impl Quorum {
     /// file had, or the default if there was none: version 0 of [`Quorum::durable`].
     ///
     /// Source: Kafka's `QuorumState.initialize`. Unlike there, a replica that had voted for itself does
-    /// not go on with that election, but waits for its timeout.
+    /// not continue that election, but waits for its timeout.
     pub fn new(
         now: Instant,
         me: ReplicaKey,
@@ -208,7 +208,7 @@ impl Quorum {
 
     /// Whether a request's voter key names this replica: else INVALID_VOTER_KEY. `vote` compares it by
     /// itself. The shell compares that of a BeginQuorumEpoch after `begin_epoch`: as in Kafka, the
-    /// epoch and its leader are learned from it all the same.
+    /// epoch and its leader are learned from it nevertheless.
     pub fn is_me(&self, to: &ReplicaKey) -> bool {
         to.matches(&self.me)
     }

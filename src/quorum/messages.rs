@@ -79,7 +79,7 @@ pub struct FetchPlan {
 /// A fetch of another replica, or of a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
-    /// The replica; with id -1 or if it is no voter, an observer.
+    /// The replica; an observer if its id is -1 or not a voter's.
     pub from: ReplicaKey,
     /// Its epoch; [`LeaderEpoch::NONE`] is not checked, but such a fetch acknowledges nothing.
     pub epoch: LeaderEpoch,

@@ -34,7 +34,7 @@
 //!                    └ election timeout, epoch + 1 ── Resigned ◀── stopped, or cut off ─────────┘
 //! ```
 //!
-//! A replica that is no voter is Unattached or Follower. The only voter wins its elections at once.
+//! A replica that is not a voter is Unattached or Follower. The only voter wins its elections at once.
 //!
 //! # What a voter with an empty disk can do
 //!

@@ -1,7 +1,9 @@
 //! Requests that are due.
 
+use super::candidate::Candidate;
 use super::machine::{Quorum, State};
 use super::messages::{Request, Vote};
+use super::prospective::Prospective;
 use super::terms::ReplicaKey;
 use crate::base::{BrokerId, Instant};
 
@@ -30,11 +32,11 @@ impl Quorum {
     /// The replicas from which an answer is wanted.
     fn addressees(&self) -> Vec<ReplicaKey> {
         match &self.state {
-            State::Prospective(nominee) if !nominee.ballot.is_lost() => {
-                nominee.ballot.open().collect()
-            }
-            State::Candidate(nominee) if !nominee.ballot.is_lost() => {
-                nominee.ballot.open().collect()
+            State::Prospective(Prospective { ballot, .. })
+            | State::Candidate(Candidate { ballot, .. })
+                if !ballot.is_lost() =>
+            {
+                ballot.open().collect()
             }
             State::Resigned(resigned) => self
                 .other_voters()

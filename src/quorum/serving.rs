@@ -24,8 +24,8 @@ impl Quorum {
     /// follows, so check-quorum counts it.
     pub fn fetch_snapshot(&mut self, now: Instant, epoch: LeaderEpoch, from: ReplicaKey) -> Reply {
         self.step(now, |quorum| {
-            let error = quorum.follows(now, epoch, from).err().unwrap_or(ErrorCode::None);
-            Reply { error, epoch: quorum.epoch(), leader: quorum.leader() }
+            let follows = quorum.follows(now, epoch, from);
+            quorum.reply(follows)
         })
     }
 

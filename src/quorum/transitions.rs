@@ -61,7 +61,7 @@ impl Quorum {
 
     /// Becomes unattached in a newer epoch.
     pub(super) fn detach(&mut self, now: Instant, epoch: LeaderEpoch) {
-        // A running election timeout goes on: newer epochs must not postpone it forever.
+        // A running election timeout continues: newer epochs must not postpone it forever.
         let election_at = match &self.state {
             State::Unattached(Unattached { election_at })
             | State::Candidate(Candidate { election_at, .. })

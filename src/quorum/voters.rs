@@ -58,7 +58,7 @@ impl VoterSet {
         self.voters.len()
     }
 
-    /// Whether there is no voter: the replica has to learn of them from the log.
+    /// Whether there are none: the replica has to learn of its voters from the log.
     pub fn is_empty(&self) -> bool {
         self.voters.is_empty()
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn new_directory_of_a_known_voter_is_no_voter() {
+    fn new_directory_of_a_known_voter_is_not_a_voter() {
         let [old, new] = [1, 2].map(|last| Some(DirectoryId([last; 16])));
         let key = |directory| ReplicaKey { id: BrokerId(1), directory };
         let known: VoterSet = [key(old)].into_iter().collect();

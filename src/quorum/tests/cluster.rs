@@ -69,7 +69,7 @@ pub struct Cluster {
     pub random: ChaCha12Rng,
     pub weather: Weather,
     pub laws: Laws,
-    /// Whether messages leave before the election state that they tell of is stored.
+    /// Whether messages leave before the election state that they rest on is stored.
     pub is_hasty: bool,
     queue: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
